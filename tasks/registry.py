@@ -133,8 +133,7 @@ def leaked(config: TaskConfig) -> str:
 @lru_cache(maxsize=64)
 def notes(config: TaskConfig) -> tuple[str, ...]:
     """Return all that a reader of a score should know of the task's rows, in sentences. See tasks/data/row_notes.py."""
-    leaks = leaked(config)
-    return (*((leaks,) if leaks else ()), *row_notes.poor(load(replace(config, shots=0))))
+    return (*filter(None, (user_task.unread(config), leaked(config))), *row_notes.poor(load(replace(config, shots=0))))
 
 
 @lru_cache(maxsize=64)

@@ -38,7 +38,10 @@ def preflight(checks: Sequence[Attachment | ReadingOf | Room], device: str = "au
 
 
 def _error(check: Attachment | ReadingOf | Room) -> str | None:
-    """Return the UsageError's text of one check; None without one."""
+    """Return the UsageError's text of one check; None without one.
+
+    Another error is no fault of the words. The cell meets it again and records it, and the other cells run.
+    """
     try:
         match check:
             case [MethodConfig(), _, _, TaskConfig()]:
@@ -49,6 +52,8 @@ def _error(check: Attachment | ReadingOf | Room) -> str | None:
                 _read(*check)
     except UsageError as error:
         return str(error)
+    except Exception:
+        return None
     return None
 
 

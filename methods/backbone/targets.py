@@ -73,6 +73,12 @@ class Named:
                 f"method.{field}: {target!r} is interleaved head by head here, no rows of its own. Take "
                 f"method.{field}=[{','.join(with_whole(targets, fused))}], with the whole of q, k and v."
             )
+        if not self.family and target in (*LINEAR_ROLES, ALL):
+            own = ", ".join(list(dict.fromkeys(name.rsplit(".", 1)[-1] for name in self.sizes))[:8])
+            return UsageError(
+                f"method.{field}: {target!r} is a role, and this model's type has no row in methods/backbone/families.py "
+                f"that says which of its layers play it. Name its linear layers themselves: {own}."
+            )
         known = {*self.roles, *(name.rsplit(".", 1)[-1] for name in self.sizes if ":" not in name)}
         return UsageError(f"method.{field}: {target!r} matches no linear layer of this model.{near(target, known)}")
 

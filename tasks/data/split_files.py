@@ -16,6 +16,8 @@ SUFFIXES = (
 ALIASES = {"validation": ("validation", "dev", "valid", "val")}
 """What a split's file may be called; the first name is the Hub's."""
 SAVED = "state.json"  # of `Dataset.save_to_disk`
+_FACTS = ("state.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json")
+"""Files of the `datasets` library that hold no rows."""
 
 
 class SplitAbsent(UsageError):
@@ -52,6 +54,15 @@ def has(folder: Path, split: str, places: Sequence[str] = (), within: Sequence[s
         return bool(find(folder, split, places, within))
     except SplitAbsent:
         return False
+
+
+def others(folder: Path, splits: Sequence[str]) -> list[str]:
+    """Return the names of the folder's files of rows that belong to none of these splits, sorted."""
+    stems = "|".join(re.escape(name) for split in splits for name in ALIASES.get(split, (split,)))
+    suffixes = "|".join(map(re.escape, SUFFIXES))
+    of_split = re.compile(rf"({stems})(-\d+-of-\d+(-[0-9a-f]{{8,}})?)?({suffixes})")
+    names = [path.name for path in folder.iterdir() if path.name.endswith(SUFFIXES) and path.is_file()]
+    return sorted(name for name in names if name not in _FACTS and not of_split.fullmatch(name))
 
 
 def given(folder: Path, name: str, split: str) -> tuple[Path, ...]:

@@ -140,6 +140,21 @@ def load(config: TaskConfig) -> Splits:
     return splits
 
 
+def unread(config: TaskConfig) -> str:
+    """Return in words which files of rows in the folder of a task of one's own no split reads; "" for none."""
+    if not is_own(config) or config.files or not config.data_dir:
+        return ""
+    folder = located(config.data_dir)
+    names = split_files.others(folder, ("train", "validation", "test"))
+    if not names:
+        return ""
+    listed = f"{', '.join(names[:4])}{' and others' if len(names) > 4 else ''}"
+    return (
+        f"no split reads {listed} in {folder}. A split's file is called train, validation or test, or task.files names "
+        f"it, as in task.files={{train: train.csv, test: {names[0]}}}"
+    )
+
+
 def _without_answers(config: TaskConfig, error: FieldAbsent) -> UsageError | None:
     """Return what to say where rows lack the texts that are a task's answers; None where they lack another field."""
     answer = dict(pair.split("=", 1) for pair in config.columns or ()).get("target", "target")

@@ -261,6 +261,16 @@ def test_a_foreign_model_never_gets_the_microworlds_tokenizer(t5: ModelConfig, t
     assert weight_files.tokenizer_folder(config) == weight_files.WORLDS[1] / "tokenizer"
 
 
+def test_an_error_that_no_words_caused_is_left_to_the_cell(t5: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One attachment that fails in its own way must not end a sweep of many cells."""
+
+    def broken(_: MethodConfig) -> None:
+        raise AttributeError("no such module")
+
+    monkeypatch.setattr(preflight.methods, "make", broken)
+    assert preflight.preflight([(MethodConfig("lora", {}), t5, "seq2seq")]) == [None, None]
+
+
 def test_preflight_compares_the_files_of_a_model(t5: ModelConfig, bert: ModelConfig, tmp_path: Path) -> None:
     config, folder = _copy(t5, tmp_path)
     settings = json.loads((folder / "config.json").read_text())

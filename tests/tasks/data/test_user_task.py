@@ -1,6 +1,7 @@
 """A task that is a YAML and files: what it may say, and what is refused in one sentence."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,18 @@ def test_without_a_test_the_validation_rows_are_the_test_and_without_both_it_is_
     tasks._read.cache_clear()
     splits = tasks.load(config(data_dir=str(tmp_path), **LABELLED)).splits
     assert [len(rows) for rows in splits.named().values()] == [54, 6, 7]
+
+
+def test_a_file_of_rows_that_no_split_reads_is_named(tmp_path: Path) -> None:
+    given = config(data_dir=str(tmp_path), **LABELLED)
+    for name in ("train.jsonl", "dev-00000-of-00001.jsonl", "dataset_info.json"):
+        write(tmp_path / name, PAIRS)
+    assert user_task.unread(given) == ""
+    write(tmp_path / "testing.jsonl", PAIRS[:9])
+    (tmp_path / "notes.txt").write_text("no rows", encoding="utf-8")
+    assert user_task.unread(given).startswith(f"no split reads testing.jsonl in {tmp_path}.")
+    assert user_task.unread(given) in tasks.notes(given)
+    assert user_task.unread(replace(given, files=("train=train.jsonl", "test=testing.jsonl"))) == ""
 
 
 def test_hidden_test_labels_make_the_validation_rows_the_test(tmp_path: Path) -> None:
