@@ -17,7 +17,6 @@ from transformers import AutoTokenizer
 from tasks.microworld2 import corpus, word_ids
 from tasks.microworld2.pretraining.backbone_sizes import Size
 
-
 REPEATED = "look-ups"
 
 
