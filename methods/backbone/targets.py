@@ -77,7 +77,8 @@ class Named:
             own = ", ".join(list(dict.fromkeys(name.rsplit(".", 1)[-1] for name in self.sizes))[:8])
             return UsageError(
                 f"method.{field}: {target!r} is a role, and this model's type has no row in "
-                f"methods/backbone/families.py that says which of its layers play it. Name its linear layers themselves: {own}."
+                "methods/backbone/families.py that says which of its layers play it. "
+                f"Name its linear layers themselves: {own}."
             )
         known = {*self.roles, *(name.rsplit(".", 1)[-1] for name in self.sizes if ":" not in name)}
         return UsageError(f"method.{field}: {target!r} matches no linear layer of this model.{near(target, known)}")
