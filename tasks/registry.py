@@ -133,7 +133,9 @@ def leaked(config: TaskConfig) -> str:
 @lru_cache(maxsize=64)
 def notes(config: TaskConfig) -> tuple[str, ...]:
     """Return all that a reader of a score should know of the task's rows, in sentences. See tasks/data/row_notes.py."""
-    return (*filter(None, (user_task.unread(config), leaked(config))), *row_notes.poor(load(replace(config, shots=0))))
+    task = load(replace(config, shots=0))
+    said = (user_task.unread(config), user_task.quoted(config, task.splits), leaked(config))
+    return (*filter(None, said), *row_notes.poor(task))
 
 
 @lru_cache(maxsize=64)

@@ -143,7 +143,18 @@ def _delimited(file: IO[str], form: str) -> Iterator[Any]:
             raise ValueError(f"row {number} has more values than the header")
         if any(value is not None and "\0" in value for value in row.values()):
             raise ValueError(f"row {number} has a NUL byte, which no text file has")
+        if form == "tsv" and None in row.values() and _goes_on(row):
+            raise ValueError(
+                f"row {number} has a text in quotes that goes on in the next line, and a .tsv is read without quotes. "
+                "Save the rows as .csv or .jsonl"
+            )
         yield row
+
+
+def _goes_on(row: Mapping[str, str | None]) -> bool:
+    """Return whether the last value of a short row opens quotes and does not close them."""
+    last = [value for value in row.values() if value is not None][-1]
+    return last.startswith('"') and last.count('"') % 2 == 1
 
 
 def _json_lines(file: IO[str]) -> Iterator[Any]:

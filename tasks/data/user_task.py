@@ -155,6 +155,26 @@ def unread(config: TaskConfig) -> str:
     )
 
 
+def quoted(config: TaskConfig, splits: Splits) -> str:
+    """Return in words how many texts of a task of one's own stand in the quotes of a .tsv; "" for none.
+
+    Programs write such quotes, while published .tsv files have none, so that a quote is a letter there.
+    """
+    named = [pair.partition("=")[2] for pair in config.files or ()]
+    folder = located(config.data_dir or ".")
+    names = named or [path.name for path in folder.iterdir()] if is_own(config) and folder.is_dir() else []
+    if not any(name.endswith((".tsv", ".tsv.gz")) for name in names):
+        return ""
+    texts = [text for rows in splits.named().values() for row in rows for text in row.fields.values()]
+    count = sum(len(text) > 1 and text.startswith('"') and text.endswith('"') for text in texts)
+    if not count:
+        return ""
+    return (
+        f"{count} of {len(texts)} texts stand in quotes, which are read as part of the text: a .tsv is read without "
+        "quotes. Where a program put them there, save the rows as .csv or .jsonl"
+    )
+
+
 def _without_answers(config: TaskConfig, error: FieldAbsent) -> UsageError | None:
     """Return what to say where rows lack the texts that are a task's answers; None where they lack another field."""
     answer = dict(pair.split("=", 1) for pair in config.columns or ()).get("target", "target")

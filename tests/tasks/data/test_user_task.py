@@ -83,6 +83,23 @@ def test_a_file_of_rows_that_no_split_reads_is_named(tmp_path: Path) -> None:
     assert user_task.unread(replace(given, files=("train=train.jsonl", "test=testing.jsonl"))) == ""
 
 
+def test_quotes_of_a_tsv_are_text_and_are_counted(tmp_path: Path) -> None:
+    """A program writes them around a text with quotes; around one with a line break they cannot be read at all."""
+    rows = [{"s1": 'he said "hi"' if i % 3 else f"a dog {i}", "s2": "a word", "gold": i % 3} for i in range(60)]
+    pd.DataFrame(rows).to_csv(tmp_path / "train.tsv", sep="\t", index=False)
+    given = config(data_dir=str(tmp_path), **LABELLED)
+    assert "40 of 120 texts stand in quotes" in " ".join(tasks.notes(given))
+    pd.DataFrame(rows).to_csv(tmp_path / "train.csv", index=False)
+    (tmp_path / "train.tsv").unlink()
+    assert "quotes" not in " ".join(tasks.notes(replace(given, split_seed=1)))
+    (tmp_path / "train.csv").unlink()
+    pd.DataFrame([{**row, "s1": f"two\nlines {i}"} for i, row in enumerate(rows)]).to_csv(
+        tmp_path / "train.tsv", sep="\t", index=False
+    )
+    with pytest.raises(UsageError, match="row 1 has a text in quotes that goes on in the next line"):
+        tasks.load(replace(given, split_seed=2))
+
+
 def test_hidden_test_labels_make_the_validation_rows_the_test(tmp_path: Path) -> None:
     write(tmp_path / "train.jsonl", PAIRS)
     write(tmp_path / "test.jsonl", [{**row, "gold": -1} for row in PAIRS])
