@@ -303,6 +303,19 @@ def test_interrupted_pretraining_ends_as_uninterrupted(tmp_path: Path, monkeypat
     assert all(map(torch.equal, straight, run("stopped")))
 
 
+def test_later_batches_keep_their_share_of_lists() -> None:
+    """They are lists to look up, other ones at every step, and much is hidden of as many as on their own stage."""
+    stages = {"look-ups": 2, "claims": 2}
+    size = Size("t5", {}, stages, 1.0, batch=16, dense={"look-ups": 0.5}, repeated={"claims": 0.25})
+    reading, lists = Reading(size, 400), ids_of(corpus.documents("look-ups", 400))
+    steps = [reading.step(k) for k in range(size.steps)]
+    assert [sum(ids in lists for ids in step.documents) for step in steps] == [16, 16, 4, 4]
+    assert [len(step.documents) for step in steps] == [16] * 4
+    assert [Counter(step.dense) for step in steps[1:3]] == [{0.5: 16}, {0.5: 4, 0.0: 12}]
+    assert steps[2].documents[:4] != steps[3].documents[:4]
+    assert Reading(size, 400).step(3).documents == steps[3].documents
+
+
 @pytest.mark.parametrize("name", sorted(SIZES))
 def test_a_batch_in_parts_has_the_gradient_of_the_whole(name: str) -> None:
     model, batch = pretraining_run.initialise(SIZES[name]), step_losses.FAMILIES[SIZES[name].family][1]
