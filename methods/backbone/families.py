@@ -150,6 +150,13 @@ _BERT = Family(
     prompt_at=1,
 )
 
+_ELECTRA = replace(  # the norm of its embeddings is as wide as they are, which may be less than the model
+    _BERT,
+    name="electra",
+    model_types=("electra",),
+    roles=dict(_BERT.roles) | {"norms": r"(attention\.output|layer\.\d+\.output)\.LayerNorm"},
+)
+
 _GPT2 = Family(
     name="gpt2",
     model_types=("gpt2",),
@@ -285,7 +292,7 @@ _DISTILBERT = Family(
 
 _LLAMA = Family(
     name="llama",
-    model_types=("llama", "mistral", "qwen2", "qwen3", "gemma"),
+    model_types=("llama", "mistral", "qwen2", "qwen3", "gemma", "granite", "smollm3"),
     roles={
         "q": r"self_attn\.q_proj",
         "k": r"self_attn\.k_proj",
@@ -326,6 +333,21 @@ _PHI = replace(  # attention and feed-forward side by side, of one normalised in
     after={"attention": r"self_attn\.dense", "ffn": r"mlp\.fc2", "stream": r"layers\.\d+"},
 )
 
+_STARCODER2 = replace(
+    _LLAMA,
+    name="starcoder2",
+    model_types=("starcoder2",),
+    roles={role: pattern for role, pattern in _LLAMA.roles.items() if role != "ffn-gate"}
+    | {"ffn-in": r"mlp\.c_fc", "ffn-out": r"mlp\.c_proj"},
+    after={"attention": r"self_attn\.o_proj", "ffn": r"mlp\.c_proj", "stream": r"layers\.\d+"},
+)
+
+_COHERE = replace(  # attention and feed-forward side by side, as in Phi
+    _LLAMA,
+    name="cohere",
+    model_types=("cohere", "cohere2"),
+)
+
 _POST_NORM = replace(  # the sublayer's output is normalised before the residual sum
     _LLAMA,
     name="post_norm",
@@ -354,7 +376,7 @@ _MIXTRAL = replace(
 )
 
 FAMILIES = (
-    *(_T5, _BART, _BERT, _DISTILBERT),
+    *(_T5, _BART, _BERT, _ELECTRA, _DISTILBERT),
     *(_GPT2, _BIGCODE, _GPTJ, _BLOOM, _NEOX, _OPT),
-    *(_LLAMA, _PHI, _POST_NORM, _OLMO, _MIXTRAL),
+    *(_LLAMA, _PHI, _STARCODER2, _COHERE, _POST_NORM, _OLMO, _MIXTRAL),
 )

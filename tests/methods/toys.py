@@ -115,6 +115,13 @@ TOYS = {
         "classifier",
         ("pre_classifier", "classifier"),
     ),
+    "electra-head": Toy(
+        lambda: hf.ElectraForSequenceClassification(
+            hf.ElectraConfig(**SMALL, **WIDE, **QUIET, embedding_size=12, num_labels=3)
+        ),
+        "classifier",
+        ("classifier",),
+    ),
     "distilbert-masked": Toy(lambda: hf.DistilBertForMaskedLM(hf.DistilBertConfig(**DISTILBERT)), "masked"),
     "phi": _causal(hf.PhiForCausalLM, hf.PhiConfig, WIDE, resid_pdrop=0.0),
     "gemma2": _eager(_causal(hf.Gemma2ForCausalLM, hf.Gemma2Config, WIDE_HEADS)),
@@ -131,6 +138,10 @@ TOYS = {
     "olmo": _causal(hf.OlmoForCausalLM, hf.OlmoConfig, GROUPED),
     "olmo-clipped": _causal(hf.OlmoForCausalLM, hf.OlmoConfig, GROUPED, clip_qkv=0.5),
     "olmo2": _causal(hf.Olmo2ForCausalLM, hf.Olmo2Config, GROUPED),
+    "granite": _causal(hf.GraniteForCausalLM, hf.GraniteConfig, GROUPED, residual_multiplier=0.5, logits_scaling=2.0),
+    "smollm3": _causal(hf.SmolLM3ForCausalLM, hf.SmolLM3Config, GROUPED),
+    "starcoder2": _causal(hf.Starcoder2ForCausalLM, hf.Starcoder2Config, GROUPED),
+    "cohere": _causal(hf.CohereForCausalLM, hf.CohereConfig, GROUPED),
     "mixtral": _causal(hf.MixtralForCausalLM, hf.MixtralConfig, GROUPED, num_local_experts=3),
 }
 
