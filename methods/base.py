@@ -78,6 +78,7 @@ from methods.backbone.roles import (
     in_decoder,
     is_bias,
     linears,
+    readers,
 )
 from methods.backbone.sizes import Place, Shape
 from methods.backbone.sizes import shape as shape_of
@@ -151,6 +152,7 @@ __all__ = [
     "plug",
     "prompt_width",
     "quantise",
+    "readers",
     "remove",
     "rescaled",
     "separate",

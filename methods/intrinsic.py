@@ -19,7 +19,19 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.base import Delta, Method, Overlay, Shape, backbone_modules, find, overlay, parameter, uncast, write
+from methods.base import (
+    Delta,
+    Method,
+    Overlay,
+    Shape,
+    backbone_modules,
+    find,
+    overlay,
+    parameter,
+    readers,
+    uncast,
+    write,
+)
 
 OUTSIDE = 1  # lambdas for what lies in no block
 MOST_BITS = 5  # of an index, in one matrix of the transform: 32 x 32
@@ -111,7 +123,7 @@ class IntrinsicDimension(Method):
         def projected(host: nn.Module, covered: nn.Parameter) -> Projected:
             return Projected(covered, space, block_of.get(id(host), len(blocks)), generator)
 
-        overlay("intrinsic", backbone_modules(model), projected)
+        overlay("intrinsic", backbone_modules(model), projected, readers=readers(model))
         model.add_module("intrinsic", space)
 
     def merge(self, model: Any) -> None:

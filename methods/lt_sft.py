@@ -22,6 +22,7 @@ from methods.base import (
     overlay,
     overlays,
     parameter,
+    readers,
     write,
 )
 
@@ -69,7 +70,7 @@ class Sparse(Method):
         return Difference(covered)
 
     def attach(self, model: nn.Module) -> None:
-        overlay(self.name, backbone_modules(model), self.delta)
+        overlay(self.name, backbone_modules(model), self.delta, readers=readers(model))
 
     def stages(self, model: nn.Module) -> tuple[Stage, ...]:
         first = Stage(self.first_share)

@@ -73,7 +73,7 @@ class SSF(Method):
 
     def dead(self, model: nn.Module) -> dict[str, str]:
         """Return the shifts of keys, which softmax cancels where keys are not rotated."""
-        if not has_family(model) or family(model).rotary:
+        if not has_family(model) or family(model).key_bias_matters:
             return {}
         keys = {id(module) for module in find(model, "k").values()}
         reason = "one constant on all keys shifts all scores of a query alike, and softmax forgets it"

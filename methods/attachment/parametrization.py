@@ -4,7 +4,7 @@ While a module runs, an entry in its `__dict__` hides the parameter that torch k
 keeps its class, its parameters and their names, and every kind of layer can be a host.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -33,10 +33,15 @@ class Overlay(Delta):
 
 
 def overlay(
-    name: str, hosts: Iterable[nn.Module], make: Callable[[nn.Module, nn.Parameter], Overlay], only: str = ""
+    name: str,
+    hosts: Iterable[nn.Module],
+    make: Callable[[nn.Module, nn.Parameter], Overlay],
+    only: str = "",
+    readers: Mapping[int, nn.Module] | None = None,
 ) -> None:
     """Attach the overlay that `make` returns to every frozen parameter of `hosts` (`only`: of that name).
 
+    readers: id of a host -> the module that computes with its parameters, where the host itself does not run.
     The overlay is the host's submodule `<name>_<parameter>` and returns tensors of the parameter's shape. Tied
     parameters share one. Raise UsageError where a parameter has one already.
     """
@@ -51,20 +56,21 @@ def overlay(
                 made[id(tensor)] = make(host, tensor)
             delta = made[id(tensor)]
             host.add_module(f"{name}_{key}", delta.train(host.training))
+            reader = (readers or {}).get(id(host), host)
             delta.hooks += [
-                host.register_forward_pre_hook(partial(_show, name, key)),
-                host.register_forward_hook(partial(_hide, key), always_call=True),
+                reader.register_forward_pre_hook(partial(_show, host, name, key)),
+                reader.register_forward_hook(partial(_hide, host, key), always_call=True),
             ]
 
 
-def _show(name: str, key: str, host: Any, _: Any) -> None:
-    """Hide the module's parameter `key` behind the overlay's tensor, before the module runs."""
+def _show(host: Any, name: str, key: str, *_: Any) -> None:
+    """Hide the host's parameter `key` behind the overlay's tensor, before the module that reads it runs."""
     tensor = host._parameters[key]
     host.__dict__[key] = getattr(host, f"{name}_{key}")(tensor).to(tensor.dtype)
 
 
-def _hide(key: str, host: Any, *_: Any) -> None:
-    """Make the module's parameter `key` visible again, after the module ran."""
+def _hide(host: Any, key: str, *_: Any) -> None:
+    """Make the host's parameter `key` visible again, after the module that reads it ran."""
     host.__dict__.pop(key, None)
 
 
@@ -102,7 +108,7 @@ def dead_on_key_biases(model: nn.Module, name: str) -> dict[str, str]:
     if not has_family(model):
         return {}
     row = family(model)
-    if row.rotary or row.fused:
+    if row.key_bias_matters or row.fused:
         return {}
     return {
         f"{path}.{name}_bias.{own}": "it moves a key bias, one constant on all keys, which softmax forgets"

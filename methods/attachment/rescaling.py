@@ -23,7 +23,7 @@ def rescaled(total: torch.Tensor, bias: torch.Tensor | None, change: torch.Tenso
 
 def _plain(total: torch.Tensor, bias: torch.Tensor | None, change: torch.Tensor) -> torch.Tensor:
     """Return what `rescaled` returns, by operations that torch can stack over models (harness/one_pass)."""
-    moved = total if bias is None else total - bias
+    moved = total if bias is None else total - bias.to(total.dtype)
     return total + moved * change.to(total.dtype)
 
 
@@ -36,7 +36,7 @@ class _Rescaled(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, total: torch.Tensor, bias: torch.Tensor | None, change: torch.Tensor) -> torch.Tensor:
-        moved = total if bias is None else total - bias
+        moved = total if bias is None else total - bias.to(total.dtype)  # a bias that is frozen stays in fp32
         low = change.to(total.dtype)
         result = torch.addcmul(total, moved, low)
         ctx.of_result = bias is None and (low.is_meta or not bool((low == -1).any()))

@@ -22,9 +22,11 @@ class Family:
     prompt_at: where soft prompts go: 0 before the first token, 1 after it (a masked encoder's [CLS] stays
     first).
     rotary: keys are rotated by position after the projection, so their bias matters.
+    positions_ask: keys are also compared with positions (DeBERTa's position-to-content term), so their bias matters.
     distances: attention knows the distance of two tokens and no position, so a text reads the same wherever it stands.
     fused: q, k and v are the rows of one linear, in this order. interleaved: they are, but head by head, so that no
     role has rows of its own.
+    read_by_parent: modules that never run: the module that holds them reads their weights.
     experts: the feed-forward is a mixture of experts without linear modules.
     sizes: name in `Shape` -> attribute of the config.
     """
@@ -38,10 +40,17 @@ class Family:
     stack: str = ""
     prompt_at: int = 0
     rotary: bool = False
+    positions_ask: bool = False
     distances: bool = False
     fused: bool = False
     interleaved: bool = False
+    read_by_parent: str = ""
     experts: bool = False
+
+    @property
+    def key_bias_matters(self) -> bool:
+        """Return whether one constant on all keys changes the attention; the rest of a fused linear lives anyway."""
+        return self.rotary or self.positions_ask
 
 
 _T5 = Family(
@@ -155,6 +164,22 @@ _ELECTRA = replace(  # the norm of its embeddings is as wide as they are, which 
     name="electra",
     model_types=("electra",),
     roles=dict(_BERT.roles) | {"norms": r"(attention\.output|layer\.\d+\.output)\.LayerNorm"},
+)
+
+_DEBERTA = replace(  # no role "attention": it is disentangled, its own code
+    _BERT,
+    name="deberta",
+    model_types=("deberta-v2",),
+    roles={role: pattern for role, pattern in _BERT.roles.items() if role != "attention"}
+    | {
+        "q": r"attention\.self\.query_proj",
+        "k": r"attention\.self\.key_proj",
+        "v": r"attention\.self\.value_proj",
+        "norms": r"(embeddings|attention\.output|layer\.\d+\.output|encoder)\.LayerNorm",
+    },
+    before={"attention": r"attention\.self", "ffn": r"intermediate\.dense"},
+    positions_ask=True,
+    read_by_parent=r"encoder\.rel_embeddings",
 )
 
 _GPT2 = Family(
@@ -376,7 +401,7 @@ _MIXTRAL = replace(
 )
 
 FAMILIES = (
-    *(_T5, _BART, _BERT, _ELECTRA, _DISTILBERT),
+    *(_T5, _BART, _BERT, _ELECTRA, _DEBERTA, _DISTILBERT),
     *(_GPT2, _BIGCODE, _GPTJ, _BLOOM, _NEOX, _OPT),
     *(_LLAMA, _PHI, _STARCODER2, _COHERE, _POST_NORM, _OLMO, _MIXTRAL),
 )

@@ -51,6 +51,15 @@ def find(model: nn.Module, role: str) -> dict[str, nn.Module]:
     return {name: module for name, module in modules.items() if getattr(module, "weight", None) is not None}
 
 
+def readers(model: nn.Module) -> dict[int, nn.Module]:
+    """Return id of a module -> the module that computes with its weights, for those that never run themselves."""
+    if not has_family(model) or not (pattern := family(model).read_by_parent):
+        return {}
+    return {
+        id(module): model.get_submodule(name.rpartition(".")[0]) for name, module in _matching(model, pattern).items()
+    }
+
+
 def after(model: nn.Module, place: str) -> dict[str, nn.Module]:
     """Return dotted name -> module after which a sublayer's adapter goes.
 
@@ -176,7 +185,7 @@ def dead_key_biases(model: nn.Module) -> dict[str, str]:
 
     There are none where keys are rotated.
     """
-    if not has_family(model) or family(model).rotary or family(model).fused:  # fused: the rest of it lives
+    if not has_family(model) or family(model).key_bias_matters or family(model).fused:  # fused: the rest of it lives
         return {}
     reason = "one constant on all keys shifts all scores of a query alike, and softmax forgets it"
     return {

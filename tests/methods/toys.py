@@ -27,6 +27,9 @@ DISTILBERT = {"vocab_size": V, "pad_token_id": PAD, "dim": 16, "hidden_dim": 24,
 DISTILBERT |= {"max_position_embeddings": 80, "dropout": 0.0, "attention_dropout": 0.0, "initializer_range": 0.2}
 DISTILBERT |= {"seq_classif_dropout": 0.0}
 
+DEBERTA = {"relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c", "c2p"], "share_att_key": True}
+DEBERTA |= {"norm_rel_ebd": "layer_norm", "position_biased_input": False, "num_labels": 3}
+
 
 def _t5(activation: str, tied: bool = True) -> hf.T5ForConditionalGeneration:
     sizes = {"d_model": 16, "d_kv": 6, "d_ff": 24, "num_layers": 2, "num_heads": 4, "dropout_rate": 0.0}
@@ -121,6 +124,13 @@ TOYS = {
         ),
         "classifier",
         ("classifier",),
+    ),
+    "deberta-head": _eager(
+        Toy(
+            lambda: hf.DebertaV2ForSequenceClassification(hf.DebertaV2Config(**SMALL, **WIDE, **QUIET, **DEBERTA)),
+            "classifier",
+            ("pooler", "classifier"),
+        )
     ),
     "distilbert-masked": Toy(lambda: hf.DistilBertForMaskedLM(hf.DistilBertConfig(**DISTILBERT)), "masked"),
     "phi": _causal(hf.PhiForCausalLM, hf.PhiConfig, WIDE, resid_pdrop=0.0),
