@@ -124,7 +124,7 @@ def cost(store: Store, plan: SweepPlan, exhibit: str = "") -> Cost:
     sizes = {key: disk.size(cell) for key, cell in todo.items()}
     return Cost(
         {key: seconds.total if seconds else None for key, seconds in each.items()},
-        {key: None if size is None else sum(size if keeps else size[1:]) for key, size in sizes.items()},
+        {key: _together(size, keeps) for key, size in sizes.items()},
         frozenset(key for key, seconds in each.items() if seconds and not seconds.alike),
         at_once,
         min(at_once, launch.slots(plan.handing.runtime)) if _on_cores(plan) else at_once,
@@ -154,7 +154,14 @@ def seconds(store: Store) -> Callable[[Sequence[Cell], launch.Plan], dict[str, E
     return known
 
 
-def _kept(sizes: Iterable[tuple[int, int] | None], keeps: bool, needed: bool = False) -> str:
+def _together(size: tuple[int | None, int] | None, keeps: bool) -> int | None:
+    """Return the bytes of a cell's files; None where they, or the weights that it keeps, are unknown."""
+    if size is None or (keeps and size[0] is None):
+        return None
+    return size[1] + (size[0] or 0) * keeps
+
+
+def _kept(sizes: Iterable[tuple[int | None, int] | None], keeps: bool, needed: bool = False) -> str:
     """Return what keep=delta costs, or what it would cost; "" where a cell is unknown or nothing trains.
 
     needed: whether a probe reads the weights, so that they cannot be left out.
@@ -234,7 +241,7 @@ def _took(plan: SweepPlan, costs: Cost, waiting: int) -> str:
     text += f"; about {progress.clock(wall)}"
     text += f" and {progress.clock(waiting * wall / len(plan.todo))} for those {waiting}" if waiting else ""
     text += f" and {costs.size / 1e6:.1f} MB{costs.keep}" if costs.size is not None else ""
-    text += f"; {gib(costs.memory)} for each process" if costs.memory else ""
+    text += f"; {gib(costs.memory)} for each process, if they are like those before" if costs.memory else ""
     whose = dict.fromkeys(source.removesuffix(f", {duration.ROUGH}") for source in costs.of)
     rough = [duration.ROUGH] if any(source.endswith(duration.ROUGH) for source in costs.of) else []
     return ", ".join((text, *whose, *rough))

@@ -1,5 +1,6 @@
 """Loading a backbone: frozen, in the precision of `model.dtype`; its head, if any, trains in single precision."""
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
@@ -200,6 +202,17 @@ def _check_kind(config: ModelConfig, settings: PreTrainedConfig, head: Head) -> 
         raise NotApplicable(
             f"model {config.name} ({settings.model_type}) cannot serve as {head.kind.replace('_', ' ')}: its attention "
             f"is {'two-way' if head.kind == 'causal_lm' else 'that of an encoder-decoder'}."
+        )
+    _check_cache(config, settings, head)
+
+
+def _check_cache(config: ModelConfig, settings: PreTrainedConfig, head: Head) -> None:
+    """Raise NotApplicable for a decoder without a cache of keys and values, such as a recurrent one."""
+    made = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(settings), None) if head.kind == "causal_lm" else None
+    if made is not None and "past_key_values" not in inspect.signature(made.forward).parameters:
+        raise NotApplicable(
+            f"model {config.name} ({settings.model_type}) cannot serve as causal lm: it keeps no cache of keys and "
+            "values, from which answers are read. Take a decoder with attention."
         )
 
 

@@ -138,23 +138,34 @@ def _delimited(file: IO[str], form: str) -> Iterator[Any]:
     twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
     if twice is not None:
         raise ValueError(f"its header names the column {twice!r} twice")
+    if form == "tsv" and any(map(_in_quotes, names)):
+        raise ValueError(f"the names of its columns stand in quotes, {_NO_QUOTES}")
     for number, row in enumerate(reader, start=1):
         if None in row:
-            raise ValueError(f"row {number} has more values than the header")
+            hint = f", one of them in quotes, {_NO_QUOTES}" if form == "tsv" and any(map(_opens, row.values())) else ""
+            raise ValueError(f"row {number} has more values than the header{hint}")
         if any(value is not None and "\0" in value for value in row.values()):
             raise ValueError(f"row {number} has a NUL byte, which no text file has")
         if form == "tsv" and None in row.values() and _goes_on(row):
-            raise ValueError(
-                f"row {number} has a text in quotes that goes on in the next line, and a .tsv is read without quotes. "
-                "Save the rows as .csv or .jsonl"
-            )
+            raise ValueError(f"row {number} has a text in quotes that goes on in the next line, {_NO_QUOTES}")
         yield row
+
+
+_NO_QUOTES = "and a .tsv is read without quotes. Save the rows as .csv or .jsonl"
+
+
+def _in_quotes(text: str) -> bool:
+    return len(text) > 1 and text.startswith('"') and text.endswith('"')
+
+
+def _opens(value: Any) -> bool:
+    """Return whether a value opens quotes and does not close them."""
+    return isinstance(value, str) and value.startswith('"') and value.count('"') % 2 == 1
 
 
 def _goes_on(row: Mapping[str, str | None]) -> bool:
     """Return whether the last value of a short row opens quotes and does not close them."""
-    last = [value for value in row.values() if value is not None][-1]
-    return last.startswith('"') and last.count('"') % 2 == 1
+    return _opens([value for value in row.values() if value is not None][-1])
 
 
 def _json_lines(file: IO[str]) -> Iterator[Any]:

@@ -22,7 +22,10 @@ def test_bytes_are_those_of_similar_cells(tmp_path: Any, cell: Callable[..., Cel
     weights, rest = disk.size(lora) or (0, 0)
     assert weights == 0
     assert 10_000 < rest < 30_000
-    assert disk.size(cell("full")) == disk.size(lora)
+    assert disk.size(cell("lora", task="micro/qa")) == (0, rest)
+    assert (
+        disk.size(cell("full")) == disk.size(cell("lora", method__rank=5)) == (None, rest)
+    )  # they train other numbers
     assert disk.size(cell("lora", model="micro-t5-micro")) is None
 
 
@@ -46,3 +49,6 @@ def test_weights_count_once_and_are_known_where_none_were_kept(tmp_path: Any, ce
     )
     assert dry_run._kept([(2_000_000, 5)], keeps=False) == " (keep=delta adds 2.0 MB of weights)"
     assert dry_run._kept([(2_000_000, 5), None], keeps=True) == ""
+    assert dry_run._kept([(None, 5)], keeps=True) == ""
+    assert [dry_run._together((None, 5), keeps) for keeps in (True, False)] == [None, 5]
+    assert [dry_run._together((2, 5), keeps) for keeps in (True, False)] == [7, 5]

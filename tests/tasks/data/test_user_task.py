@@ -1,5 +1,6 @@
 """A task that is a YAML and files: what it may say, and what is refused in one sentence."""
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +99,12 @@ def test_quotes_of_a_tsv_are_text_and_are_counted(tmp_path: Path) -> None:
     )
     with pytest.raises(UsageError, match="row 1 has a text in quotes that goes on in the next line"):
         tasks.load(replace(given, split_seed=2))
+    pd.DataFrame([{**row, "s1": "a\ttab"} for row in rows]).to_csv(tmp_path / "train.tsv", sep="\t", index=False)
+    with pytest.raises(UsageError, match="row 1 has more values than the header, one of them in quotes"):
+        tasks.load(replace(given, split_seed=3))
+    pd.DataFrame(PAIRS).to_csv(tmp_path / "train.tsv", sep="\t", index=False, quoting=csv.QUOTE_ALL)
+    with pytest.raises(UsageError, match=r"names of its columns stand in quotes.*Save the rows as \.csv"):
+        tasks.load(replace(given, split_seed=4))
 
 
 def test_hidden_test_labels_make_the_validation_rows_the_test(tmp_path: Path) -> None:
