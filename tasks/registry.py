@@ -134,8 +134,8 @@ def leaked(config: TaskConfig) -> str:
 def notes(config: TaskConfig) -> tuple[str, ...]:
     """Return all that a reader of a score should know of the task's rows, in sentences. See tasks/data/row_notes.py."""
     task = load(replace(config, shots=0))
-    said = (user_task.unread(config), user_task.quoted(config, task.splits), leaked(config))
-    return (*filter(None, said), *row_notes.poor(task))
+    sentences = user_task.unread(config), user_task.quoted(config, task.splits), leaked(config)
+    return (*filter(None, sentences), *row_notes.poor(task))
 
 
 @lru_cache(maxsize=64)
