@@ -63,9 +63,8 @@ def splits(
     _fill(rows, seen, maker, rng, _room(sizes, labels), seed)
     more = max(test_rows - sizes["test"], 0)
     _fill(rows, seen, maker, rng, _room({"test": more}, labels), seed)
-    further = Random(
-        f"microworld {lexicon.VERSION} {seed} validation"
-    )  # its own, so that test rows change none of them
+    # Random numbers of their own: so the number of test rows changes no validation row.
+    further = Random(f"microworld {lexicon.VERSION} {seed} validation")
     more = max(validation_rows - sizes["validation"], 0)
     _fill(rows, seen, maker, further, _room({"validation": more}, labels), seed)
     return Splits(tuple(rows["train"]), tuple(rows["validation"]), {"test": tuple(rows["test"])})

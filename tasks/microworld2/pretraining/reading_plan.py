@@ -60,12 +60,10 @@ class Reading:
             self._epoch, self._order = epoch, list(range(len(self._ids)))
             Random(f"{self._size.seed} {stage} {epoch}").shuffle(self._order)
         rows = self._order[at * self._size.batch : (at + 1) * self._size.batch]
-        repeated = self._repeated(k, self._names[stage])
-        documents = [*repeated, *(self._ids[i] for i in rows[len(repeated) :])]
-        dense = [self._dense(REPEATED)] * len(repeated) + [self._dense(self._names[stage])] * (
-            len(rows) - len(repeated)
-        )
-        return Step(documents, Random(f"{self._size.seed} step {k}"), dense)
+        lists = self._repeated(k, self._names[stage])
+        others = [self._ids[i] for i in rows[len(lists) :]]
+        dense = [self._dense(REPEATED)] * len(lists) + [self._dense(self._names[stage])] * len(others)
+        return Step([*lists, *others], Random(f"{self._size.seed} step {k}"), dense)
 
     def _repeated(self, k: int, stage: str) -> list[list[int]]:
         """Return the lists that stand in a batch of a later stage."""
