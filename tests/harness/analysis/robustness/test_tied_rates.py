@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.analysis.robustness import tied_rates
@@ -199,6 +200,26 @@ def test_noise_of_seeds_withdraws_few_verdicts(make: Callable[..., Study], sever
         decided += row.verdict == "reproduced"
     assert decided > 12
     assert withdrawn <= 3, "5 % of 24, and two standard errors"
+
+
+@pytest.mark.parametrize("several", [("lora",), ("lora", "full")])
+def test_a_rate_on_the_other_side_withdraws_most_verdicts(make: Callable[..., Study], several: tuple[str, ...]) -> None:
+    """At one of three tied rates LoRA forgets more, by four times the spread of the seeds."""
+    flat = {3e-4: 0.7, 1e-3: 0.87, 3e-3: 0.87, 1e-2: 0.87, 3e-2: 0.7}
+    rises = {"lora": {**dict.fromkeys(flat, 0.0), 1e-2: 5.8}, "full": dict.fromkeys(flat, 3.0)}
+    withdrawn, decided, draw = 0, 0, random.Random(0)
+    for _ in range(24):
+        scores = {method: flat if method in several else SHARP for method in ("lora", "full")}
+        (row,) = judge(make(scores, rises, noise=0.7, draw=draw)).comparisons
+        withdrawn += row.reason == open_rates.TIED
+        decided += row.verdict == "reproduced"
+    assert withdrawn > 2 * decided
+
+
+def test_the_largest_of_normal_numbers_has_this_mean() -> None:
+    draws = np.random.default_rng(0).standard_normal((20_000, 16))
+    for count in (1, 2, 9, 16):
+        assert tied_rates.largest_of(count) == pytest.approx(draws[:, :count].max(axis=1).mean(), abs=0.04)
 
 
 def test_no_seed_is_asked_for_where_rates_are_tied(make: Callable[..., Study]) -> None:
