@@ -26,6 +26,7 @@ class Family:
     distances: attention knows the distance of two tokens and no position, so a text reads the same wherever it stands.
     fused: q, k and v are the rows of one linear, in this order. interleaved: they are, but head by head, so that no
     role has rows of its own.
+    fused_gate: "ffn-in" is one linear that makes the gate and what it opens, so it is twice as wide.
     read_by_parent: modules that never run: the module that holds them reads their weights.
     experts: the feed-forward is a mixture of experts without linear modules.
     sizes: name in `Shape` -> attribute of the config.
@@ -44,6 +45,7 @@ class Family:
     distances: bool = False
     fused: bool = False
     interleaved: bool = False
+    fused_gate: bool = False
     read_by_parent: str = ""
     experts: bool = False
 
@@ -180,6 +182,29 @@ _DEBERTA = replace(  # no role "attention": it is disentangled, its own code
     before={"attention": r"attention\.self", "ffn": r"intermediate\.dense"},
     positions_ask=True,
     read_by_parent=r"encoder\.rel_embeddings",
+)
+
+_MODERNBERT = Family(
+    name="modernbert",
+    model_types=("modernbert",),
+    roles={
+        "q": r"attn\.Wqkv",
+        "k": r"attn\.Wqkv",
+        "v": r"attn\.Wqkv",
+        "o": r"attn\.Wo",
+        "ffn-in": r"mlp\.Wi",
+        "ffn-out": r"mlp\.Wo",
+        "norms": r"(embeddings\.norm|attn_norm|mlp_norm|final_norm)",
+        "attention": r"attn",
+        "blocks": r"layers\.\d+",
+    },
+    after={"attention": r"attn\.out_drop", "ffn": r"mlp\.Wo", "stream": r"layers\.\d+"},
+    before={"attention": r"attn\.Wqkv", "ffn": r"mlp"},
+    sizes=_BERT.sizes,
+    prompt_at=1,
+    rotary=True,
+    fused=True,
+    fused_gate=True,
 )
 
 _GPT2 = Family(
@@ -358,6 +383,18 @@ _PHI = replace(  # attention and feed-forward side by side, of one normalised in
     after={"attention": r"self_attn\.dense", "ffn": r"mlp\.fc2", "stream": r"layers\.\d+"},
 )
 
+_PHI3 = replace(
+    _LLAMA,
+    name="phi3",
+    model_types=("phi3",),
+    roles={role: pattern for role, pattern in _LLAMA.roles.items() if role != "ffn-gate"}
+    | dict.fromkeys(("q", "k", "v"), r"self_attn\.qkv_proj")
+    | {"ffn-in": r"mlp\.gate_up_proj"},
+    before={"attention": r"self_attn\.qkv_proj", "ffn": r"mlp"},
+    fused=True,
+    fused_gate=True,
+)
+
 _STARCODER2 = replace(
     _LLAMA,
     name="starcoder2",
@@ -401,7 +438,7 @@ _MIXTRAL = replace(
 )
 
 FAMILIES = (
-    *(_T5, _BART, _BERT, _ELECTRA, _DEBERTA, _DISTILBERT),
+    *(_T5, _BART, _BERT, _ELECTRA, _DEBERTA, _DISTILBERT, _MODERNBERT),
     *(_GPT2, _BIGCODE, _GPTJ, _BLOOM, _NEOX, _OPT),
-    *(_LLAMA, _PHI, _STARCODER2, _COHERE, _POST_NORM, _OLMO, _MIXTRAL),
+    *(_LLAMA, _PHI, _PHI3, _STARCODER2, _COHERE, _POST_NORM, _OLMO, _MIXTRAL),
 )

@@ -37,6 +37,7 @@ class Shape:
     additive biases that are neither in a role's linear nor in a norm (poolers, language-model heads). experts: in a
     block's feed-forward, which then has no linears (0: an ordinary one). blocks: parameters of each, in model order.
     places: linears and norms, each module once (a fused one under its first role), in model order.
+    fused_gate: "ffn-in" makes the gate, too, and is 2 * ffn wide.
     decoder_ffn, decoder_kv_heads: the decoder's own, where they are not the encoder's. interleaved: q, k and v are one
     linear, head by head. named: the linears by name, for targets that are names.
     """
@@ -59,6 +60,7 @@ class Shape:
     decoder_ffn: int | None = None
     decoder_kv_heads: int | None = None
     interleaved: bool = False
+    fused_gate: bool = False
     named: Named = field(default_factory=Named, repr=False)
 
     @property
@@ -101,7 +103,8 @@ class Shape:
             return [(self.attentions, self.q_width, self.width)]
         stacks = ((self.encoder, self.ffn), (self.decoder, self.decoder_ffn or self.ffn))
         present = not self.experts and (role != "ffn-gate" or self.gated)
-        sides = [(n, ffn, self.width) if role == "ffn-out" else (n, self.width, ffn) for n, ffn in stacks]
+        wide = 2 if self.fused_gate else 1
+        sides = [(n, ffn, self.width) if role == "ffn-out" else (n, self.width, wide * ffn) for n, ffn in stacks]
         return [sized for sized in sides if present and sized[0]]
 
 
@@ -135,6 +138,7 @@ def shape(model: Any) -> Shape:
         decoder_ffn=size.get("decoder_ffn"),
         decoder_kv_heads=size.get("decoder_heads"),
         interleaved=is_interleaved(model),
+        fused_gate=row.fused_gate,
         named=named(model),
     )
 

@@ -30,6 +30,9 @@ DISTILBERT |= {"seq_classif_dropout": 0.0}
 DEBERTA = {"relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c", "c2p"], "share_att_key": True}
 DEBERTA |= {"norm_rel_ebd": "layer_norm", "position_biased_input": False, "num_labels": 3}
 
+MODERNBERT = SIZES | {"initializer_cutoff_factor": 2.0, "initializer_range": 0.2, "max_position_embeddings": 80}
+MODERNBERT |= {"cls_token_id": 0, "sep_token_id": 2, "num_labels": 3, "local_attention": 16}
+
 
 def _t5(activation: str, tied: bool = True) -> hf.T5ForConditionalGeneration:
     sizes = {"d_model": 16, "d_kv": 6, "d_ff": 24, "num_layers": 2, "num_heads": 4, "dropout_rate": 0.0}
@@ -132,6 +135,11 @@ TOYS = {
             ("pooler", "classifier"),
         )
     ),
+    "modernbert-head": Toy(
+        lambda: hf.ModernBertForSequenceClassification(hf.ModernBertConfig(**SMALL, **MODERNBERT)),
+        "classifier",
+        ("head", "classifier"),
+    ),
     "distilbert-masked": Toy(lambda: hf.DistilBertForMaskedLM(hf.DistilBertConfig(**DISTILBERT)), "masked"),
     "phi": _causal(hf.PhiForCausalLM, hf.PhiConfig, WIDE, resid_pdrop=0.0),
     "gemma2": _eager(_causal(hf.Gemma2ForCausalLM, hf.Gemma2Config, WIDE_HEADS)),
@@ -148,6 +156,7 @@ TOYS = {
     "olmo": _causal(hf.OlmoForCausalLM, hf.OlmoConfig, GROUPED),
     "olmo-clipped": _causal(hf.OlmoForCausalLM, hf.OlmoConfig, GROUPED, clip_qkv=0.5),
     "olmo2": _causal(hf.Olmo2ForCausalLM, hf.Olmo2Config, GROUPED),
+    "phi3": _causal(hf.Phi3ForCausalLM, hf.Phi3Config, GROUPED, resid_pdrop=0.0, embd_pdrop=0.0),
     "granite": _causal(hf.GraniteForCausalLM, hf.GraniteConfig, GROUPED, residual_multiplier=0.5, logits_scaling=2.0),
     "smollm3": _causal(hf.SmolLM3ForCausalLM, hf.SmolLM3Config, GROUPED),
     "starcoder2": _causal(hf.Starcoder2ForCausalLM, hf.Starcoder2Config, GROUPED),
