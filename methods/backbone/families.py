@@ -253,6 +253,45 @@ _GPTJ = Family(  # no role "attention": its attention is its own code, not trans
     rotary=True,
 )
 
+_GPT_NEO = replace(
+    _GPTJ,
+    name="gpt_neo",
+    model_types=("gpt_neo",),
+    roles={
+        "q": r"attention\.q_proj",
+        "k": r"attention\.k_proj",
+        "v": r"attention\.v_proj",
+        "o": r"attention\.out_proj",
+        "ffn-in": r"mlp\.c_fc",
+        "ffn-out": r"mlp\.c_proj",
+        "norms": r"(ln_1|ln_2|ln_f)",
+        "blocks": r"h\.\d+",
+    },
+    after={"attention": r"attention\.resid_dropout", "ffn": r"mlp\.dropout", "stream": r"h\.\d+"},
+    before={"attention": r"attention\.q_proj", "ffn": r"mlp"},
+    sizes={"width": "hidden_size", "ffn": "intermediate_size", "heads": "num_heads", "encoder": "num_layers"},
+    rotary=False,
+)
+
+_MPT = Family(  # no role "attention", as of GPT-J; the feed-forward adds its residual itself, after these linears
+    name="mpt",
+    model_types=("mpt",),
+    roles={
+        "q": r"attn\.Wqkv",
+        "k": r"attn\.Wqkv",
+        "v": r"attn\.Wqkv",
+        "o": r"attn\.out_proj",
+        "ffn-in": r"ffn\.up_proj",
+        "ffn-out": r"ffn\.down_proj",
+        "norms": r"(norm_1|norm_2|norm_f)",
+        "blocks": r"blocks\.\d+",
+    },
+    after={"attention": r"attn\.out_proj", "ffn": r"ffn\.down_proj", "stream": r"blocks\.\d+"},
+    before={"attention": r"attn\.Wqkv", "ffn": r"ffn\.up_proj"},
+    sizes={"width": "d_model", "heads": "n_heads", "encoder": "n_layers"},
+    fused=True,
+)
+
 _BLOOM = Family(  # no role "attention", as of GPT-J; the residual is added in the sublayer, after these linears
     name="bloom",
     model_types=("bloom",),
@@ -439,6 +478,6 @@ _MIXTRAL = replace(
 
 FAMILIES = (
     *(_T5, _BART, _BERT, _ELECTRA, _DEBERTA, _DISTILBERT, _MODERNBERT),
-    *(_GPT2, _BIGCODE, _GPTJ, _BLOOM, _NEOX, _OPT),
+    *(_GPT2, _BIGCODE, _GPTJ, _GPT_NEO, _MPT, _BLOOM, _NEOX, _OPT),
     *(_LLAMA, _PHI, _PHI3, _STARCODER2, _COHERE, _POST_NORM, _OLMO, _MIXTRAL),
 )
