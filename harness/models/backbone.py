@@ -232,7 +232,8 @@ def _adapted(settings: PreTrainedConfig, head: Head, dropout: float | None) -> P
 def _set_dropout(settings: PreTrainedConfig, dropout: float) -> None:
     """Set every dropout rate of a configuration and of its parts.
 
-    Skipped layers (layerdrop) and router noise keep the configuration's rates, but at 0 they are turned off as well.
+    Skipped layers (layerdrop) and router noise keep the configuration's rates, but at 0 they are turned off as well. A
+    configuration that declares a rate as a whole number, as MPT's does, would refuse 0.1; so none is asked.
     """
     for name, value in vars(settings).copy().items():
         if isinstance(value, PreTrainedConfig):
@@ -240,9 +241,9 @@ def _set_dropout(settings: PreTrainedConfig, dropout: float) -> None:
         elif not isinstance(value, float | int | None) or isinstance(value, bool):
             continue
         elif NOISES.fullmatch(name):
-            setattr(settings, name, value if dropout else 0.0)
+            vars(settings)[name] = value if dropout else 0.0
         elif DROPOUTS.fullmatch(name):
-            setattr(settings, name, dropout)
+            vars(settings)[name] = dropout
 
 
 def pretrained(config: ModelConfig, head: Head, dropout: float | None) -> PreTrainedModel:
