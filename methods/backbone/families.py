@@ -273,25 +273,6 @@ _GPT_NEO = replace(
     rotary=False,
 )
 
-_MPT = Family(  # no role "attention", as of GPT-J; the feed-forward adds its residual itself, after these linears
-    name="mpt",
-    model_types=("mpt",),
-    roles={
-        "q": r"attn\.Wqkv",
-        "k": r"attn\.Wqkv",
-        "v": r"attn\.Wqkv",
-        "o": r"attn\.out_proj",
-        "ffn-in": r"ffn\.up_proj",
-        "ffn-out": r"ffn\.down_proj",
-        "norms": r"(norm_1|norm_2|norm_f)",
-        "blocks": r"blocks\.\d+",
-    },
-    after={"attention": r"attn\.out_proj", "ffn": r"ffn\.down_proj", "stream": r"blocks\.\d+"},
-    before={"attention": r"attn\.Wqkv", "ffn": r"ffn\.up_proj"},
-    sizes={"width": "d_model", "heads": "n_heads", "encoder": "n_layers"},
-    fused=True,
-)
-
 _BLOOM = Family(  # no role "attention", as of GPT-J; the residual is added in the sublayer, after these linears
     name="bloom",
     model_types=("bloom",),
@@ -478,6 +459,6 @@ _MIXTRAL = replace(
 
 FAMILIES = (
     *(_T5, _BART, _BERT, _ELECTRA, _DEBERTA, _DISTILBERT, _MODERNBERT),
-    *(_GPT2, _BIGCODE, _GPTJ, _GPT_NEO, _MPT, _BLOOM, _NEOX, _OPT),
+    *(_GPT2, _BIGCODE, _GPTJ, _GPT_NEO, _BLOOM, _NEOX, _OPT),
     *(_LLAMA, _PHI, _PHI3, _STARCODER2, _COHERE, _POST_NORM, _OLMO, _MIXTRAL),
 )

@@ -36,7 +36,6 @@ MODERNBERT |= {"cls_token_id": 0, "sep_token_id": 2, "num_labels": 3, "local_att
 GPT_NEO = {"hidden_size": 16, "num_layers": 2, "num_heads": 4, "intermediate_size": 24, "initializer_range": 0.2}
 GPT_NEO |= {"attention_types": [[["global", "local"], 1]], "max_position_embeddings": 80}
 GPT_NEO |= {"resid_dropout": 0.0, "embed_dropout": 0.0, "attention_dropout": 0.0}
-MPT = {"d_model": 16, "n_layers": 2, "n_heads": 4, "max_seq_len": 80, "initializer_range": 0.2}
 
 
 def _t5(activation: str, tied: bool = True) -> hf.T5ForConditionalGeneration:
@@ -114,7 +113,6 @@ TOYS = {
         positions=True,
         attention=("eager",),
     ),
-    "mpt": _eager(_causal(hf.MptForCausalLM, hf.MptConfig, MPT)),
     "bloom": _eager(_causal(hf.BloomForCausalLM, hf.BloomConfig, BLOOM)),
     "gpt-neox": _causal(hf.GPTNeoXForCausalLM, hf.GPTNeoXConfig, WIDE),
     "opt": Toy(lambda: hf.OPTForCausalLM(hf.OPTConfig(**SMALL, **OPT)), "causal", positions=True),
